@@ -41,9 +41,8 @@ inline Digits<kDigits> digits_of(const F32& x, float scale) {
 /// The scale of a row of digits; NaN if any of its values is not finite.
 template <int kDigits>
 inline float digit_scale(const float* x, std::int64_t n) {
-  const float scale = abs_max(x, n) / 127.0F;
-  constexpr float kLeast = 0x1p-100F;
-  return kDigits > 1 && scale < kLeast ? kLeast : scale;
+  const float largest = abs_max(x, n);
+  return kDigits > 1 ? unit_of(largest, 127.0F, kLeastDigitUnit) : largest / 127.0F;
 }
 
 /// Packs rows into [k_padded / vec][n_rows][kDigits][vec] int8; kNibbleOrder: in the order of an int4 tile's nibbles.

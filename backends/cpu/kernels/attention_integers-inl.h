@@ -23,15 +23,6 @@
 
 namespace secondsource::cpu::SS_CPU_ISA {
 
-/// A unit below 2^-128 would have a reciprocal that is not finite in f32.
-inline constexpr float kLeastUnit = 0x1p-120F;
-
-/// The unit of numbers whose largest magnitude is `largest`; NaN if that is NaN.
-inline float unit_of(float largest, float largest_number) {
-  const float unit = largest / largest_number;
-  return unit < kLeastUnit ? kLeastUnit : unit;
-}
-
 /// Bytes of a number of 16 bits, and of the weights of a row.
 inline constexpr std::int64_t kNumberBytes = 2;
 inline constexpr std::int64_t kWeightRowBytes = kNumberBytes * kBlockTokens;

@@ -22,18 +22,15 @@ inline constexpr std::int64_t kWordsOfFour = 8;
 
 /// ActType::kDigitWords: packs rows into [k_padded / 4][n_rows][2][4] int16. The scale of a row is NaN if any of its values is not finite.
 inline void pack_digit_words(const PackArgs& args) {
-  constexpr float kLeastScale = 0x1p-100F;  // its reciprocal is finite
   constexpr std::int64_t kQuadBytes = 4 * 2;
   const std::int64_t step_bytes = args.n_rows * 2 * kQuadBytes;
   for (int m = 0; m < args.n_rows; ++m) {
     const float* const x = args.x + m * args.x_stride;
-    const float largest = abs_max(x, args.k) / float{kLargestWord};
-    const float scale = largest < kLeastScale ? kLeastScale : largest;
+    const float scale = unit_of(abs_max(x, args.k), float{kLargestWord}, kLeastDigitUnit);
     args.row_scales[m] = scale;
-    const bool is_finite = scale > 0.0F;
     std::byte* out = static_cast<std::byte*>(args.out) + m * 2 * kQuadBytes;
     for (std::int64_t k = 0; k < args.k_padded; k += 16) {
-      const F32 values = is_finite && k < args.k ? load_some(x + k, args.k - k) : zero();
+      const F32 values = k < args.k ? load_some(x + k, args.k - k) : zero();
       const F32 first = round_even(mul(values, broadcast(1.0F / scale)));
       const F32 rest = fma(first, broadcast(-scale), values);
       const F32 second = round_even(mul(rest, broadcast(1.0F / kSecondWordUnit / scale)));
