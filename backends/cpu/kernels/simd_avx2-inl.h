@@ -221,9 +221,9 @@ inline I32 look_up(const std::uint8_t* table, const I32& x) {
 }
 /// The E2M1 number in the four bits from kLow on of each lane. A table has twice the number plus 12, of four nibbles at once. Below the
 /// exponent of 2^22 the lowest bit of a mantissa is worth 1/2, so that these are the low bits of 2^22 + 6 + the number, from which the rest
-/// is subtracted exactly. On a Zen 1 (2026-12-01) one to six rows have 1.18 to 1.29 times the rate that they have with a permutation of magnitudes in
-/// f32. If the bits of the number were moved to their places in an f32, 0.5 would be subnormal, and a product with it takes more than a
-/// hundred cycles on CPUs of Intel.
+/// is subtracted exactly. On a Zen 1 (2026-12-01) one to six rows have 1.18 to 1.29 times the rate that they have with a permutation of
+/// magnitudes in f32. If the bits of the number were moved to their places in an f32, 0.5 would be subnormal, and a product with it takes
+/// more than a hundred cycles on CPUs of Intel.
 template <int kLow>
 inline F32 e2m1_at(const I32& x) {
   constexpr char kNone = -1;  // makes a byte 0
