@@ -38,7 +38,9 @@ const Json& part_at(const Json& schema, const Json::json_pointer& place) {
     return part.contains("$ref") ? schema.at(Json::json_pointer(part["$ref"].get<std::string>().substr(1))) : part;
   };
   if (place.empty()) return schema;
-  const Json& parent = part_at(schema, place.parent_pointer());
+  // The place has a name, because g++ 14 takes the result for a reference to a temporary otherwise.
+  const Json::json_pointer above = place.parent_pointer();
+  const Json& parent = part_at(schema, above);
   return resolved(parent.contains("items") ? parent["items"] : parent.at("properties").at(place.back()));
 }
 

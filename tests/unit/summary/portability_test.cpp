@@ -2,6 +2,8 @@
 
 #include "summary/portability.h"
 
+#include <string_view>
+
 #include "core/file.h"
 #include "report/markdown.h"
 #include "report/portability_table.h"
@@ -53,7 +55,7 @@ OperationTimes pass(const SummarizedRun& run, std::size_t cell, std::vector<Oper
   return times;
 }
 
-const PortabilityRow& row_of(const PortabilityMatrix& matrix, const std::string& operation) {
+const PortabilityRow& row_of(const PortabilityMatrix& matrix, std::string_view operation) {
   for (const PortabilityRow& row : matrix.rows) {
     if (row.operation == operation) return row;
   }
