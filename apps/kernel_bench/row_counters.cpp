@@ -14,9 +14,9 @@
 namespace secondsource::kernel_bench {
 namespace {
 
-/// Operations/s at best for products of this dtype. f16 is multiplied in f32, or with BF16 pieces, which takes three products for one. An
-/// int8 cache (i8) may be multiplied by whole numbers of 16 bits: as two digits of eight bits, or by vpmaddwd at once. Codes of four bits
-/// are faster than int8 only where vpmaddwd is what multiplies int8.
+/// The highest rate of operations/s for products of this dtype. f16 is multiplied in f32, or as BF16 pieces, which takes three products.
+/// Attention over an int8 cache (i8) may turn queries into whole numbers of 16 bits: vpmaddwd multiplies them in one product, and the
+/// instructions for int8 in two. The int8 rate is that of vpmaddwd exactly where codes of four bits are faster than int8.
 std::optional<double> peak_of(const MachineLimits& limits, std::string_view dtype) {
   if (!limits.unmeasured.empty()) return std::nullopt;
   if (dtype == "f32") return limits.f32_flops;

@@ -42,7 +42,7 @@ std::vector<std::string> words_of(const CommandDescription& command) {
   return words;
 }
 
-/// The values that are offered for a flag; none: names of files.
+/// Returns the values that a shell offers for a flag. If there are none, it offers file names.
 std::vector<std::string> offered_values(const FlagDescription& flag, const std::vector<std::string>& backends) {
   if (flag.name == "--backend" || flag.name == "--require") return backends;
   if (flag.name == "--variant") return {kVariantNames.begin(), kVariantNames.end()};  // others are allowed, too
@@ -57,7 +57,7 @@ std::string bash_script(const CommandDescription& program, const std::vector<std
                          single_quoted(fmt::format("{}", fmt::join(words_of(command), " "))));
     for (const FlagDescription& flag : command.flags) {
       if (flag.is_positional() || flag.value.empty()) continue;
-      // Without values bash completes file names. Of a list the last value is completed, behind those before it.
+      // If no values are offered, bash completes file names. Of a comma-separated list it completes the last value and keeps the others.
       values += fmt::format("    {}) COMPREPLY=($(compgen {}-W {} -- \"{}\")); return ;;\n",
                             single_quoted(path + " " + flag.name), flag.separator == 0 ? "" : "-P \"$before\" ",
                             single_quoted(fmt::format("{}", fmt::join(offered_values(flag, backends), " "))),
@@ -166,7 +166,7 @@ std::string fish_condition(const CommandDescription& program, const std::string&
   return condition;
 }
 
-/// The values as fish's "-a" takes them.
+/// Formats the offered values for the option -a of fish's command `complete`.
 std::string fish_values(const FlagDescription& flag, const std::vector<std::string>& offered) {
   const std::string words = fmt::format("{}", fmt::join(offered, " "));
   return flag.separator == 0 ? words : fmt::format("(__fish_append , {})", words);

@@ -31,8 +31,8 @@ std::optional<double> operations_limit(const MachineLimits& limits, std::string_
   const double int8 = limits.int8_ops.value_or(0);
   const double integers = has_int4_weights(variant) ? std::max(int8, limits.int4_ops.value_or(0)) : int8;
   if (multiplies_int8(variant)) return std::max(floats, integers);
-  // Kernels for x86, and no others, may multiply activations that are not quantized as three digits of eight bits (backends/cpu/README.md,
-  // Digits).
+  // Only the kernels for x86 split activations that are not quantized into three digits of eight bits, and multiply each digit by integer
+  // instructions (backends/cpu/README.md, Digits).
   constexpr double kDigits = 3.0;
   const bool may_have_digits = limits.instruction_set.starts_with("avx") && has_integer_weights(variant);
   return may_have_digits ? std::max(floats, integers / kDigits) : floats;

@@ -54,7 +54,8 @@ void notify(std::string_view level, const std::string& text, OrderedJson& notifi
   notifications.push_back({{"level", level}, {"message", {{"text", text}}}});
 }
 
-/// How the gate's own work ended. Not successful if something was left undecided: without results, a reader would take it for a pass.
+/// Describes how the gate's own work ended. It was not successful if something was left undecided, since a reader would take an empty list
+/// of results for a pass.
 OrderedJson invocation(const GateReport& report) {
   OrderedJson notifications = OrderedJson::array();
   for (const GateVerdict& verdict : report.verdicts) {

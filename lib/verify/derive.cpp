@@ -400,7 +400,7 @@ double operations_peak(const Json& limits, std::string_view variant) {
   }
   const bool has_integers =
       !variant.ends_with("f32") && !variant.ends_with("f16") && variant.find("fp8") == std::string_view::npos;
-  // On x86, activations that are not quantized may be three digits of eight bits.
+  // On x86, activations that are not quantized may be split into three digits of eight bits, which takes three integer products.
   const std::string set = limits.at("instruction_set").get<std::string>();
   return has_integers && (set == "avx2" || set == "avx512") ? std::max(floats, integer_peak(limits, variant) / 3)
                                                             : floats;

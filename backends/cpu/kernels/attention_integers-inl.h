@@ -6,8 +6,8 @@
 //   w v_scale = u n + e,   u = its maximum in row and block / the largest n
 //
 // |e| is at most about 2^-16 of the maximum; for heads of more than 512 dimensions vpmaddwd needs larger units. For comparison, rounding to
-// BF16 adds up to 2^-8 of each number. Each block of tokens has a maximum of its own, so that a token with a large weight takes no digits
-// from tokens in other blocks. Sums of products are exact in int32.
+// BF16 changes each number by up to 2^-8 of itself. Each block of tokens has a maximum of its own, so that a token with a large weight does
+// not make the weights of other blocks coarser. Sums of products are exact in int32.
 //
 // A class, here called Form, says how the numbers are stored and multiplied: DigitPairForm stores two bytes and multiplies by vpdpbusd
 // (attention_digits-inl.h), and WordForm stores an int16 and multiplies by vpmaddwd (attention_words-inl.h). Its members are

@@ -4,8 +4,8 @@
 //
 //   x = s (w0 + w1 / 2^15) + e,   s = max|x| / 32767 of the row,   |w0| <= 32767,   |w1| <= 2^14 + 2^7
 //
-// w1 may be larger than 2^14, because x times the reciprocal of s, which is rounded, is off by up to 2^-8. |e| is about 2^-31 max|x| at
-// most, far less than the f32 sums are rounded by. c is in units of s.
+// w1 may exceed 2^14, because the reciprocal of s is rounded, so that x / s may be wrong by 2^-8 before it is rounded to w0. |e| is at most
+// about 2^-31 max|x|, which is far below the rounding error of the f32 sums. The results c are in units of s.
 //
 // a: [k / 4][2][4] int16, each four columns in the order 0, 2, 1, 3. Tiles, c: as in matmul-inl.h and matmul_groups-inl.h.
 
@@ -93,7 +93,7 @@ void multiply_by_words(const TileArgs& args) {
       if constexpr (kHasGroups) {
 #pragma GCC unroll 8
         for (int vector = 0; vector < kInt8GroupVectors; ++vector) add_four();
-        // Every second group starts in the middle of a line, so its last line is prefetched by none of its vectors.
+        // A group takes eight and a half cache lines. The prefetches of its vectors miss the line with the scales of every second group.
         prefetch(w + kPrefetchBytes);
         total = fma(sums.value(), load_f16(w), total);
         w += kInt8GroupBytes - 64 * kInt8GroupVectors;

@@ -38,14 +38,14 @@ inline float abs_max(const float* x, std::int64_t n) {
   return reduce_max(lane_max) + reduce_add(poison);
 }
 
-/// The unit of whole numbers, or of first digits, of which the largest is `largest_number` where the largest magnitude is `largest`; NaN if
-/// that is NaN. It is at least `least`, whose reciprocal is finite in f32.
+/// Returns the unit u in which values become whole numbers or first digits x / u, so that the largest magnitude of the values, `largest`,
+/// becomes `largest_number`. The unit is NaN if `largest` is NaN, and otherwise at least `least`, whose reciprocal is finite in f32.
 inline float unit_of(float largest, float largest_number, float least = 0x1p-120F) {
   const float unit = largest / largest_number;
   return unit < least ? least : unit;
 }
 
-/// The least unit of first digits: the reciprocal of the unit of the last digit is finite in f32, too.
+/// The least unit of a first digit. The units of the digits behind it are smaller, and their reciprocals are still finite in f32.
 inline constexpr float kLeastDigitUnit = 0x1p-100F;
 
 /// The least integer of a row that is quantized with a scale of its own, and of one with a stored scale.

@@ -38,7 +38,7 @@ const Json& part_at(const Json& schema, const Json::json_pointer& place) {
     return part.contains("$ref") ? schema.at(Json::json_pointer(part["$ref"].get<std::string>().substr(1))) : part;
   };
   if (place.empty()) return schema;
-  // The place has a name, because g++ 14 takes the result for a reference to a temporary otherwise.
+  // If the argument were a temporary, g++ 14 would warn that the returned reference may dangle (-Wdangling-reference).
   const Json::json_pointer above = place.parent_pointer();
   const Json& parent = part_at(schema, above);
   return resolved(parent.contains("items") ? parent["items"] : parent.at("properties").at(place.back()));

@@ -82,6 +82,23 @@ TEST_CASE("a sound zip is extracted with its folders and bytes") {
   CHECK(read_file(scratch.path() / "sub/deep/c.txt").value().empty());
 }
 
+TEST_CASE("a control character in a name is refused by libzip, or here where libzip leaves it to us") {
+  const test::ScratchFolder scratch;
+  const auto extracted = extract(zip_bytes({{.name = "ok.txt", .data = "x"},
+                                            {.name = "a\x01"
+                                                     "b",
+                                             .data = "y"}}),
+                                 scratch.path());
+  REQUIRE_FALSE(extracted);
+  CHECK(extracted.error().code == ErrorCode::kInvalidInput);
+  const std::string& message = extracted.error().message;
+  CAPTURE(message);
+  const bool is_by_libzip = message.find("Zip archive inconsistent") != std::string::npos;                 // libzip 1.7
+  const bool is_by_us = message.find("a backslash, a colon or a control character") != std::string::npos;  // with 1.11
+  CHECK(is_by_libzip != is_by_us);
+  CHECK(std::filesystem::is_empty(scratch.path()));
+}
+
 TEST_CASE("a hostile name in a zip is refused before anything is written") {
   const auto [name, part] = GENERATE(table<std::string, std::string>({
       {"../x", "it leaves its folder"},
@@ -93,7 +110,6 @@ TEST_CASE("a hostile name in a zip is refused before anything is written") {
       {"./a", "it leaves its folder"},
       {"", "it is empty"},
       {"/", "it is empty"},
-      {std::string("a\x01") + "b", "zip: "},  // "inconsistent" from libzip 1.7, "a control character" from us with 1.11
       {"\xff\xfe", "Zip archive inconsistent"},
       {std::string(600, 'x'), "longer than 512 bytes"},
       {"a/" + std::string(256, 'x'), "longer than 255 bytes"},

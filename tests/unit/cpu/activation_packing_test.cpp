@@ -94,8 +94,8 @@ TEST_CASE("activations are quantized half to even with s = max|x| / 127, and zer
 
 namespace {
 
-/// By how much digits may differ from an activation, as a share of the largest one of the row: the bounds of activation_digits-inl.h and,
-/// with room for the rounding of the scale, of matmul_word_digits-inl.h.
+/// The largest difference between an activation and its digits, as a share of the row's largest activation. The bounds are those of
+/// activation_digits-inl.h and, rounded up to a power of two, of matmul_word_digits-inl.h.
 double digit_error(ActType act) {
   return act == ActType::kDigitWords ? 0x1p-30 : 0x1p-23;
 }
@@ -113,7 +113,7 @@ double packed_value(const std::vector<std::byte>& packed, const ProductKernel& p
       std::memcpy(&words[i], packed.data() + ((step_row * 2 + i) * vec + place) * 2, sizeof(words[i]));
     }
     CHECK(std::abs(words[0]) <= 32767);
-    CHECK(std::abs(words[1]) <= 16384 + 128);
+    CHECK(std::abs(words[1]) <= 16384);  // of these values; the bound for all values is 2^7 larger
     return words[0] + words[1] * 0x1p-15;
   }
   if (has_digits(act)) {
@@ -258,7 +258,7 @@ TEST_CASE("activations are packed vec by vec with the rows side by side, padded 
               const float expected = is_quantized ? std::nearbyint(value / static_cast<float>(m + 1))
                                      : is_bf16    ? round_to_bf16(value)
                                                   : value;
-              // For two BF16 pieces, the rounding of each of them.
+              // Two BF16 pieces differ from the value by what rounding to each piece loses; all other types are exact.
               const double tolerance = has_digits(product.act) ? 127.0 * (m + 1) * digit_error(product.act)
                                        : product.act == ActType::kBf16Pieces ? std::fabs(double{value}) * 0x1p-16
                                                                              : 0.0;

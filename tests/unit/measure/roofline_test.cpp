@@ -56,7 +56,7 @@ TEST_CASE("shares of the roofline are those of the memory that the working set f
     CAPTURE(variant);
     CHECK(*roofline_use(repetition.prefill, without_bf16, variant).operations == Approx(200.0 / 120.0));
   }
-  // Kernels of a GPU have no digits, whatever its rates are.
+  // GPU kernels never multiply digits, so a high int8 rate does not raise the peak of int4 on a GPU.
   MachineLimits gpu = limits;
   gpu.instruction_set = "sm_89";
   gpu.int8_ops = 1000e9;

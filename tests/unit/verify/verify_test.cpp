@@ -117,7 +117,8 @@ TEST_CASE("a run whose figures follow from its samples is accepted") {
 }
 
 TEST_CASE("the peak of each variant is that of what multiplies it, in the summary and in this check") {
-  // f32 has 1e12 operations/s. On x86, a third of the rate of int8 is more; codes of four bits have twice the rate of int8.
+  // f32 runs at 1e12 operations/s. A third of the int8 rate is more than that and counts on x86 alone. Codes of four bits run at twice the
+  // int8 rate.
   const char* const instruction_set = GENERATE("avx2", "sm_89");
   const bool has_digits = std::string(instruction_set) == "avx2";
   constexpr double kInt8 = 4.5e12;
